@@ -1,6 +1,7 @@
 //! Components written as text: handlers of bytes, for hostile ones and for tests of the sandbox.
 
 pub mod script;
+mod script_0_3;
 
 /// Returns a handler of bytes whose `handle` executes `handle` with the input's pointer (local 0) and length (local 1),
 /// and then returns the result at address 0, by default an empty output.

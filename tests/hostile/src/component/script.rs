@@ -1,7 +1,17 @@
-//! Components that play a script of calls to `wasi:filesystem` 0.2, and output a byte for each: 0 for success, or the
-//! place of the error in `error-code`, from 1 on.
+//! Components that play a script of calls to `wasi:filesystem`, and output a byte for each: 0 for success, or the place of
+//! the error in `error-code` of 0.2, from 1 on. That of 0.3 has the same order without `would-block`, the second one.
 
-use super::{answer, handler_with};
+use super::{answer, handler_with, script_0_3};
+
+/// Version of the interfaces that a script calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// Version 0.2.
+    #[default]
+    V2,
+    /// Version 0.3.
+    V3,
+}
 
 /// Reading.
 pub const READ: u32 = 1;
@@ -18,7 +28,7 @@ pub const TRUNCATE: u32 = 8;
 
 /// Methods of descriptors with the types of their lowered functions, the place of the result last, and the place of the
 /// error in the result.
-const METHODS: [(&str, &str, u32); 18] = [
+pub(super) const METHODS: [(&str, &str, u32); 18] = [
     ("open-at", "i32 i32 i32 i32 i32 i32 i32", 4),
     ("read", "i32 i64 i64 i32", 4),
     ("write", "i32 i32 i32 i64 i32", 8),
@@ -52,19 +62,26 @@ const OTHERS: [(&str, &str, &str); 6] = [
 /// Address of the texts.
 const TEXTS: usize = 32_768;
 /// Result of the last call.
-const RESULT: u32 = 256;
+pub(super) const RESULT: u32 = 256;
 
 /// Steps of a component, with their texts. Handles are in globals, `$h0` being the root directory.
 #[derive(Debug, Default)]
 pub struct Script {
-    texts: String,
+    version: Version,
+    pub(super) texts: String,
     text_bytes: usize,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Script {
+    /// Returns an empty script for a version.
+    #[must_use]
+    pub fn of(version: Version) -> Self {
+        Self { version, ..Self::default() }
+    }
+
     /// Returns the address and length of a text.
-    fn text(&mut self, text: &str) -> String {
+    pub(super) fn text(&mut self, text: &str) -> String {
         let at = TEXTS + self.text_bytes;
         self.texts += &format!(r#"(data (i32.const {at}) "{text}")"#);
         self.text_bytes += text.len();
@@ -75,6 +92,7 @@ impl Script {
     #[must_use]
     pub fn call(mut self, method: &str, handle: u32, arguments: &str) -> Self {
         let error = METHODS.iter().find(|(name, ..)| *name == method).map_or(0, |(_, _, error)| *error);
+        let error = if self.version == Version::V2 || error == 8 { error } else { 4 };
         self.body += &format!(
             "(call ${method} (global.get $h{handle}) {arguments} (i32.const {RESULT}))
             (global.set $code (call $error (i32.const {error}))) (call $note (global.get $code))"
@@ -174,6 +192,9 @@ impl Script {
     /// Returns the component as text.
     #[must_use]
     pub fn component(&self) -> String {
+        if self.version == Version::V3 {
+            return script_0_3::component(self);
+        }
         let (mut lowers, mut uses, mut with) = (String::new(), String::new(), String::new());
         let methods = METHODS
             .iter()
@@ -190,10 +211,23 @@ impl Script {
         }
         uses += r#"(import "host" "drop" (func $drop (param i32)))"#;
         with += r#"(export "drop" (func $drop-fd))"#;
-        let globals = (0..4).map(|n| format!("(global $h{n} (mut i32) (i32.const 0))")).collect::<String>();
-        // The output is at 65,536, and its length at 128.
-        let helpers = format!(
-            "{globals} (global $code (mut i32) (i32.const 0)) (global $count (mut i32) (i32.const 0)) {}
+        let helpers = helpers(1) + &self.texts;
+        let body = format!(
+            "(call $get-directories (i32.const 64)) (global.set $h0 (i32.load (i32.load (i32.const 64)))) {} {}",
+            self.body,
+            answer(0, "(i32.const 65536)", "(i32.load (i32.const 128))")
+        );
+        let imports = [include_str!("files.wat"), &lowers].concat();
+        handler_with(&body, &imports, &[uses, helpers].concat(), &format!(r#"(with "host" (instance {with}))"#))
+    }
+}
+
+/// Returns functions of the script: `$note` outputs a byte, `$tell` some, and `$error` returns the error of the last
+/// result at a place, with `first` for the first one. The output is at 65,536, and its length at 128.
+pub(super) fn helpers(first: u32) -> String {
+    let globals = (0..4).map(|n| format!("(global $h{n} (mut i32) (i32.const 0))")).collect::<String>();
+    format!(
+        "{globals} (global $code (mut i32) (i32.const 0)) (global $count (mut i32) (i32.const 0))
             (func $note (param i32)
                 (i32.store8 (i32.add (i32.const 65536) (i32.load (i32.const 128))) (local.get 0))
                 (i32.store (i32.const 128) (i32.and (i32.const 0x3fff)
@@ -203,16 +237,7 @@ impl Script {
                 (i32.store (i32.const 128) (i32.add (i32.load (i32.const 128)) (local.get 1))))
             (func $error (param i32) (result i32)
                 (if (result i32) (i32.load8_u (i32.const {RESULT}))
-                    (then (i32.add (i32.const 1) (i32.load8_u (i32.add (i32.const {RESULT}) (local.get 0)))))
-                    (else (i32.const 0))))",
-            self.texts
-        );
-        let body = format!(
-            "(call $get-directories (i32.const 64)) (global.set $h0 (i32.load (i32.load (i32.const 64)))) {} {}",
-            self.body,
-            answer(0, "(i32.const 65536)", "(i32.load (i32.const 128))")
-        );
-        let imports = [include_str!("files.wat"), &lowers].concat();
-        handler_with(&body, &imports, &[uses, helpers].concat(), &format!(r#"(with "host" (instance {with}))"#))
-    }
+                    (then (i32.add (i32.const {first}) (i32.load8_u (i32.add (i32.const {RESULT}) (local.get 0)))))
+                    (else (i32.const 0))))"
+    )
 }

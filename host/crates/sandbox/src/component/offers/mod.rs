@@ -9,7 +9,7 @@ use fusebox_core::capability::{
 };
 use wasmtime::{
     AsContextMut as _, Result, StoreContextMut, Trap,
-    component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType},
+    component::{Accessor, ComponentNamedList, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType},
 };
 
 use super::State;
@@ -107,6 +107,45 @@ impl Interface<'_> {
         self.0.func_wrap(name, move |mut store: StoreContextMut<'_, State>, params: P| {
             let fuel = cost(store.data(), &params);
             metered(&mut store, fuel, |state| call(state, params))
+        })
+    }
+
+    /// Same as [`Interface::charged`], for a function that the interface declares as asynchronous. It never waits.
+    fn concurrent<P, R>(
+        &mut self,
+        name: &str,
+        cost: impl Fn(&State, &P) -> u64 + Copy + Send + Sync + 'static,
+        call: impl Fn(&mut State, P) -> Result<R> + Copy + Send + Sync + 'static,
+    ) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + Send + 'static,
+        R: ComponentNamedList + Lower + Send + Sync + 'static,
+    {
+        self.0.func_wrap_concurrent(name, move |accessor: &Accessor<State>, params: P| {
+            Box::pin(async move {
+                accessor.with(|mut access| {
+                    let mut store = access.as_context_mut();
+                    let fuel = cost(store.data(), &params);
+                    metered(&mut store, fuel, |state| call(state, params))
+                })
+            })
+        })
+    }
+
+    /// Links a function that makes or takes a stream, which needs the store.
+    fn streaming<P, R>(
+        &mut self,
+        name: &str,
+        fuel: u64,
+        call: impl Fn(StoreContextMut<'_, State>, P) -> Result<R> + Send + Sync + 'static,
+    ) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
+        self.0.func_wrap(name, move |mut store: StoreContextMut<'_, State>, params: P| {
+            charge(&mut store, fuel)?;
+            call(store, params)
         })
     }
 

@@ -1,14 +1,10 @@
 //! Interfaces of Spin's SDKs, which they use instead of those of WASI: the key-value store and variables, of version 2
 //! and, asynchronous, of version 3. A variable is a configuration value, or a secret where there is none.
 
-use std::pin::Pin;
-
 use fusebox_core::capability::{Capability, Expects, HostCall, Refusal};
 use wasmtime::{
-    AsContextMut as _, Result, StoreContextMut,
-    component::{
-        Accessor, ComponentNamedList, ComponentType, FutureReader, Lift, Linker, Lower, Resource, StreamReader,
-    },
+    AsContextMut as _, Result,
+    component::{Accessor, ComponentType, FutureReader, Lift, Linker, Lower, Resource, StreamReader},
 };
 
 use super::{Interface, outside};
@@ -62,7 +58,7 @@ pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
     let mut variables = Interface(linker.instance("fermyon:spin/variables@2.0.0")?);
     variables.function("get", |(name,): &(String,)| 2 * outside(name.len()), variable)?;
     let mut variables = Interface(linker.instance("spin:variables/variables@3.0.0")?);
-    variables.concurrent("get", |(name,): &(String,)| 2 * outside(name.len()), variable)?;
+    variables.concurrent("get", |_, (name,): &(String,)| 2 * outside(name.len()), variable)?;
 
     let mut stores = Interface(linker.instance("fermyon:spin/key-value@2.0.0")?);
     stores.resource::<Store>("store")?;
@@ -79,11 +75,11 @@ pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
 
     let mut stores = Interface(linker.instance("spin:key-value/key-value@3.0.0")?);
     stores.resource::<Store>("store")?;
-    stores.concurrent("[static]store.open", |(name,): &(String,)| outside(name.len()), open)?;
-    stores.concurrent("[method]store.get", |(_, key): &Key| outside(key.len()), get)?;
-    stores.concurrent("[method]store.set", |(_, key, value): &Pair| outside(key.len() + value.len()), set)?;
-    stores.concurrent("[method]store.delete", |(_, key): &Key| outside(key.len()), delete)?;
-    stores.concurrent("[method]store.exists", |(_, key): &Key| outside(key.len()), exists)?;
+    stores.concurrent("[static]store.open", |_, (name,): &(String,)| outside(name.len()), open)?;
+    stores.concurrent("[method]store.get", |_, (_, key): &Key| outside(key.len()), get)?;
+    stores.concurrent("[method]store.set", |_, (_, key, value): &Pair| outside(key.len() + value.len()), set)?;
+    stores.concurrent("[method]store.delete", |_, (_, key): &Key| outside(key.len()), delete)?;
+    stores.concurrent("[method]store.exists", |_, (_, key): &Key| outside(key.len()), exists)?;
     stores.0.func_wrap_concurrent("[method]store.get-keys", |accessor: &Accessor<State>, _: (Resource<Store>,)| {
         Box::pin(async move {
             accessor.with(|mut access| {
@@ -140,29 +136,4 @@ fn delete(state: &mut State, (_, key): Key) -> Result<(Result<(), Failure>,)> {
 
 fn exists(state: &mut State, (_, key): Key) -> Result<(Result<bool, Failure>,)> {
     Ok((state.kv_get(key.into())?.map(|found| found.is_some()).map_err(Failure::from),))
-}
-
-impl Interface<'_> {
-    /// Same as [`Interface::function`], for a function that is asynchronous by its type.
-    fn concurrent<P, R>(
-        &mut self,
-        name: &str,
-        cost: impl Fn(&P) -> u64 + Send + Sync + 'static,
-        call: impl Fn(&mut State, P) -> Result<R> + Copy + Send + Sync + 'static,
-    ) -> Result<()>
-    where
-        P: ComponentNamedList + Lift + Send + Sync + 'static,
-        R: ComponentNamedList + Lower + Send + Sync + 'static,
-    {
-        self.0.func_wrap_concurrent(name, move |accessor: &Accessor<State>, params: P| {
-            let fuel = cost(&params);
-            let work = async move {
-                accessor.with(|mut access| {
-                    let mut store: StoreContextMut<'_, State> = access.as_context_mut();
-                    super::metered(&mut store, fuel, |state| call(state, params))
-                })
-            };
-            Box::pin(work) as Pin<Box<dyn Future<Output = Result<R>> + Send + '_>>
-        })
-    }
 }

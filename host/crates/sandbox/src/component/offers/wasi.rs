@@ -1,5 +1,4 @@
-//! Interfaces of WASI. The engine implements them, except for the environment and files of 0.2; it has no sockets, and no
-//! files of 0.3.
+//! Interfaces of WASI. The engine implements them, except for the environment and files; it has no sockets.
 
 use super::Offer;
 

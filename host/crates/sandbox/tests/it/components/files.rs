@@ -1,26 +1,26 @@
-//! Files of components through `wasi:filesystem` 0.2: the version's are read, the scratch is written, and nothing else is
+//! Files of components through `wasi:filesystem`, most of it 0.2: the version's are read, the scratch is written, and nothing else is
 //! there. A component plays a script, and outputs a byte for each step: 0 for success, or the error.
 
 use fusebox_core::{error::ErrorCode, function::RunLimits};
-use fusebox_hostile::component::script::{CREATE, DIRECTORY, EXCLUSIVE, READ, Script, TRUNCATE, WRITE};
+use fusebox_hostile::component::script::{CREATE, DIRECTORY, EXCLUSIVE, READ, Script, TRUNCATE, Version, WRITE};
 
 use super::script::Played as _;
 use crate::support::{ample, code, returned};
 
 /// Errors, by their places in `error-code`, from 1 on.
-const BAD_DESCRIPTOR: u8 = 4;
+pub(super) const BAD_DESCRIPTOR: u8 = 4;
 const EXIST: u8 = 8;
 const INVALID: u8 = 13;
-const IS_DIRECTORY: u8 = 15;
+pub(super) const IS_DIRECTORY: u8 = 15;
 const LOOP: u8 = 16;
 const NAME_TOO_LONG: u8 = 19;
-const NO_ENTRY: u8 = 21;
-const NO_SPACE: u8 = 24;
-const NOT_DIRECTORY: u8 = 25;
+pub(super) const NO_ENTRY: u8 = 21;
+pub(super) const NO_SPACE: u8 = 24;
+pub(super) const NOT_DIRECTORY: u8 = 25;
 const NOT_EMPTY: u8 = 26;
-const OVERFLOW: u8 = 31;
-const NOT_PERMITTED: u8 = 32;
-const READ_ONLY: u8 = 34;
+pub(super) const OVERFLOW: u8 = 31;
+pub(super) const NOT_PERMITTED: u8 = 32;
+pub(super) const READ_ONLY: u8 = 34;
 const CROSS_DEVICE: u8 = 37;
 
 #[test]
@@ -126,36 +126,38 @@ fn a_descriptor_gives_the_access_that_it_was_opened_with() {
 
 #[test]
 fn no_path_and_no_link_leads_out() {
-    Script::default()
-        .open(1, "../etc/passwd", 0, READ)
-        .open(1, "/etc/passwd", 0, READ)
-        .open(1, "d/../../d/f", 0, READ)
-        .open(1, "d/../d/f", 0, READ)
-        .open(2, "d", DIRECTORY, READ)
-        .open_from(2, 1, "../d/f", 0, READ)
-        .open_from(2, 1, "f", 0, READ)
-        .two("symlink-at", "/etc", "tmp/absolute")
-        .two("symlink-at", "../..", "tmp/up")
-        .open(1, "tmp/up", 0, READ)
-        .two("symlink-at", "round", "tmp/round")
-        .open(1, "tmp/round", 0, READ)
-        .two("symlink-at", "../d/f", "tmp/f")
-        .open(1, "tmp/f", 0, READ)
-        .at("readlink-at", "tmp/f")
-        .then("(call $tell (i32.load (i32.const 260)) (i32.load (i32.const 264)))")
-        .at("readlink-at", "d/f")
-        .open(1, "nothing", 0, READ)
-        .open(1, "", 0, READ)
-        .open(1, &"x".repeat(256), 0, READ)
-        .gives(
-            &[
-                &[NOT_PERMITTED, NOT_PERMITTED, NOT_PERMITTED, 0, 0, NOT_PERMITTED, 0, NOT_PERMITTED, 0][..],
-                &[NOT_PERMITTED, 0, LOOP, 0, 0, 0],
-                b"../d/f",
-                &[INVALID, NO_ENTRY, NO_ENTRY, NAME_TOO_LONG],
-            ]
-            .concat(),
-        );
+    for version in [Version::V2, Version::V3] {
+        Script::of(version)
+            .open(1, "../etc/passwd", 0, READ)
+            .open(1, "/etc/passwd", 0, READ)
+            .open(1, "d/../../d/f", 0, READ)
+            .open(1, "d/../d/f", 0, READ)
+            .open(2, "d", DIRECTORY, READ)
+            .open_from(2, 1, "../d/f", 0, READ)
+            .open_from(2, 1, "f", 0, READ)
+            .two("symlink-at", "/etc", "tmp/absolute")
+            .two("symlink-at", "../..", "tmp/up")
+            .open(1, "tmp/up", 0, READ)
+            .two("symlink-at", "round", "tmp/round")
+            .open(1, "tmp/round", 0, READ)
+            .two("symlink-at", "../d/f", "tmp/f")
+            .open(1, "tmp/f", 0, READ)
+            .at("readlink-at", "tmp/f")
+            .then("(call $tell (i32.load (i32.const 260)) (i32.load (i32.const 264)))")
+            .at("readlink-at", "d/f")
+            .open(1, "nothing", 0, READ)
+            .open(1, "", 0, READ)
+            .open(1, &"x".repeat(256), 0, READ)
+            .gives(
+                &[
+                    &[NOT_PERMITTED, NOT_PERMITTED, NOT_PERMITTED, 0, 0, NOT_PERMITTED, 0, NOT_PERMITTED, 0][..],
+                    &[NOT_PERMITTED, 0, LOOP, 0, 0, 0],
+                    b"../d/f",
+                    &[INVALID, NO_ENTRY, NO_ENTRY, NAME_TOO_LONG],
+                ]
+                .concat(),
+            );
+    }
 }
 
 #[test]
@@ -251,8 +253,8 @@ fn the_scratch_of_a_component_counts_as_memory_of_the_run_and_costs_fuel() {
 #[test]
 fn a_file_without_a_name_is_there_until_its_descriptors_are_dropped() {
     let limits = RunLimits { memory_bytes: 4 << 20, ..ample() };
-    let script = |between: &str| {
-        Script::default()
+    let script = |version: Version, between: &str| {
+        Script::of(version)
             .open(1, "tmp/f", CREATE, WRITE)
             .set_size(1, 2 << 20)
             .at("unlink-file-at", "tmp/f")
@@ -261,8 +263,10 @@ fn a_file_without_a_name_is_there_until_its_descriptors_are_dropped() {
             .set_size(2, 2 << 20)
             .run(limits)
     };
-    assert_eq!(returned(&script("")), [0, 0, 0, 0, NO_SPACE]);
-    assert_eq!(returned(&script("(call $drop (global.get $h1))")), [0; 5]);
+    for (version, drop) in [(Version::V2, "drop"), (Version::V3, "drop-fd")] {
+        assert_eq!(returned(&script(version, "")), [0, 0, 0, 0, NO_SPACE], "{version:?}");
+        assert_eq!(returned(&script(version, &format!("(call ${drop} (global.get $h1))"))), [0; 5], "{version:?}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod commands;
 mod files;
+mod files_0_3;
 mod hostile;
 mod http;
 mod interfaces;

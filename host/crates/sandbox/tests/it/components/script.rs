@@ -1,4 +1,4 @@
-//! Runs of components that play a script of calls to `wasi:filesystem` 0.2, with the files of a version.
+//! Runs of components that play a script of calls to `wasi:filesystem`, with the files of a version.
 
 use bytes::Bytes;
 use fusebox_core::{

@@ -1,78 +1,82 @@
-//! `wasi:filesystem` 0.2 over the files of the run, which are in memory. Its functions take the place of the engine's,
-//! which would open files of the host.
+//! `wasi:filesystem` 0.2 and 0.3 over the files of the run, which are in memory. Its functions take the place of the
+//! engine's, which would open files of the host.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `descriptor` | open files and directories: reads, writes, facts |
+//! | `version` | what differs between the versions |
+//! | `descriptor` | open files and directories: access and facts |
 //! | `paths` | functions with paths, which start at an open directory |
 //! | `listing` | listings of directories |
-//! | `streams` | streams of a file's bytes |
+//! | `streams_0_2`, `streams_0_3` | bytes of a file, in the way of each version |
+
+use std::marker::PhantomData;
 
 use wasmtime::{
     Result,
-    component::{Linker, Resource},
-};
-use wasmtime_wasi::p2::{
-    IoError,
-    bindings::{
-        clocks::wall_clock::Datetime,
-        filesystem::types::{DescriptorStat, DescriptorType, ErrorCode, NewTimestamp},
-    },
+    component::{ComponentNamedList, ComponentType, Lift, Linker, Lower, Resource},
 };
 
 use super::Interface;
 use crate::{
     component::State,
-    files::{
-        FsError, Kind,
-        fs::{Files, Stat},
-    },
-    time,
+    files::{FsError, fs::Files},
     wasi::{PREOPENS, WASI},
 };
 
 mod descriptor;
 mod listing;
 mod paths;
-mod streams;
+mod streams_0_2;
+mod streams_0_3;
+mod version;
 
 use descriptor::Descriptor;
-use listing::Listing;
-
-/// Version of the interfaces that the engine links, in whose place these are.
-const VERSION: &str = "0.2.12";
-const NS_PER_S: u64 = 1_000_000_000;
+use version::{V2, V3, Version};
 
 /// Handle of an open file or directory.
 type Fd = Resource<Descriptor>;
 /// Answer to the guest.
-type Answer<T = ()> = Result<T, ErrorCode>;
+type Answer<T = ()> = Result<T, Failure>;
+
+/// Reason for which a call fails.
+#[derive(Clone, Copy)]
+enum Failure {
+    Fs(FsError),
+    /// The descriptor was opened without this access, or is not of this type.
+    BadDescriptor,
+    /// A time is out of range.
+    Overflow,
+}
+
+impl From<FsError> for Failure {
+    fn from(error: FsError) -> Self {
+        Self::Fs(error)
+    }
+}
 
 /// Replaces the interfaces that the engine has linked.
 pub(super) fn add_to(linker: &mut Linker<State>) -> Result<()> {
     linker.allow_shadowing(true);
-    let linked = add_types_to(linker).and_then(|()| add_preopens_to(linker));
+    let linked = add_0_2_to(linker).and_then(|()| add_0_3_to(linker));
     linker.allow_shadowing(false);
     linked
 }
 
-fn add_types_to(linker: &mut Linker<State>) -> Result<()> {
-    let mut types = Interface(linker.instance(&format!("wasi:filesystem/types@{VERSION}"))?);
-    types.resource::<Descriptor>("descriptor")?;
-    types.resource::<Listing>("directory-entry-stream")?;
-    descriptor::add_to(&mut types)?;
-    paths::add_to(&mut types)?;
+fn add_0_2_to(linker: &mut Linker<State>) -> Result<()> {
+    let mut types = Types::<V2>::common(linker)?;
     listing::add_to(&mut types)?;
-    streams::add_to(&mut types)?;
-    types.function(
-        "filesystem-error-code",
-        |_: &(Resource<IoError>,)| WASI,
-        |state, (error,)| Ok((state.table.get(&error)?.downcast_ref::<ErrorCode>().copied(),)),
-    )
+    streams_0_2::add_to(&mut types)?;
+    add_preopens_to::<V2>(linker)
 }
 
-fn add_preopens_to(linker: &mut Linker<State>) -> Result<()> {
-    let mut preopens = Interface(linker.instance(&format!("wasi:filesystem/preopens@{VERSION}"))?);
+fn add_0_3_to(linker: &mut Linker<State>) -> Result<()> {
+    let mut types = Types::<V3>::common(linker)?;
+    streams_0_3::add_to(&mut types)?;
+    add_preopens_to::<V3>(linker)
+}
+
+fn add_preopens_to<V: Version>(linker: &mut Linker<State>) -> Result<()> {
+    let mut preopens = Interface(linker.instance(&format!("wasi:filesystem/preopens@{}", V::NUMBER))?);
     preopens.function(
         "get-directories",
         |(): &()| WASI,
@@ -85,58 +89,52 @@ fn add_preopens_to(linker: &mut Linker<State>) -> Result<()> {
     )
 }
 
-/// Returns the error that says the same.
-const fn code(error: FsError) -> ErrorCode {
-    match error {
-        FsError::NotFound => ErrorCode::NoEntry,
-        FsError::Exists => ErrorCode::Exist,
-        FsError::NotDirectory => ErrorCode::NotDirectory,
-        FsError::IsDirectory => ErrorCode::IsDirectory,
-        FsError::NotEmpty => ErrorCode::NotEmpty,
-        FsError::ReadOnly => ErrorCode::ReadOnly,
-        FsError::NotPermitted => ErrorCode::NotPermitted,
-        FsError::NameTooLong => ErrorCode::NameTooLong,
-        FsError::Loop => ErrorCode::Loop,
-        FsError::NoSpace => ErrorCode::InsufficientSpace,
-        FsError::Invalid => ErrorCode::Invalid,
-        FsError::CrossDevice => ErrorCode::CrossDevice,
-    }
+/// Interface `types` of a version.
+struct Types<'a, V> {
+    interface: Interface<'a>,
+    version: PhantomData<V>,
 }
 
-const fn kind(kind: Kind) -> DescriptorType {
-    match kind {
-        Kind::Directory => DescriptorType::Directory,
-        Kind::File => DescriptorType::RegularFile,
-        Kind::Link => DescriptorType::SymbolicLink,
+impl<'a, V: Version> Types<'a, V> {
+    /// Links what both versions have.
+    fn common(linker: &'a mut Linker<State>) -> Result<Self> {
+        let mut interface = Interface(linker.instance(&format!("wasi:filesystem/types@{}", V::NUMBER))?);
+        interface.resource::<Descriptor>("descriptor")?;
+        let mut types = Self { interface, version: PhantomData };
+        descriptor::add_to(&mut types)?;
+        paths::add_to(&mut types)?;
+        Ok(types)
     }
-}
 
-fn record(stat: &Stat) -> DescriptorStat {
-    let datetime = |ns: u64| {
-        let nanoseconds = u32::try_from(ns % NS_PER_S).unwrap_or_default();
-        Some(Datetime { seconds: ns / NS_PER_S, nanoseconds })
-    };
-    DescriptorStat {
-        type_: kind(stat.kind),
-        link_count: stat.names,
-        size: stat.size,
-        data_access_timestamp: datetime(stat.times.accessed),
-        data_modification_timestamp: datetime(stat.times.modified),
-        status_change_timestamp: datetime(stat.times.changed),
+    /// Links a method of descriptors with its cost in fuel, as an asynchronous one where the version has them.
+    fn method<P, R>(
+        &mut self,
+        name: &str,
+        cost: impl Fn(&State, &P) -> u64 + Copy + Send + Sync + 'static,
+        call: impl Fn(&mut State, P) -> Result<Answer<R>> + Copy + Send + Sync + 'static,
+    ) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + Send + 'static,
+        R: ComponentType + Lower + Send + Sync + 'static,
+    {
+        self.plain(name, cost, move |state, params| Ok((call(state, params)?.map_err(V::code),)))
     }
-}
 
-/// Returns the time to set, in nanoseconds since 1970; `None` if it stays.
-///
-/// # Errors
-/// `Overflow` for a time that 64 bits do not hold, in the year 2554.
-fn new_time(new: NewTimestamp) -> Answer<Option<u64>> {
-    match new {
-        NewTimestamp::NoChange => Ok(None),
-        NewTimestamp::Now => Ok(Some(time::unix_ns())),
-        NewTimestamp::Timestamp(Datetime { seconds, nanoseconds }) => {
-            let ns = seconds.checked_mul(NS_PER_S).and_then(|ns| ns.checked_add(nanoseconds.into()));
-            ns.map(Some).ok_or(ErrorCode::Overflow)
+    /// Same as [`Types::method`], for one that does not fail.
+    fn plain<P, R>(
+        &mut self,
+        name: &str,
+        cost: impl Fn(&State, &P) -> u64 + Copy + Send + Sync + 'static,
+        call: impl Fn(&mut State, P) -> Result<R> + Copy + Send + Sync + 'static,
+    ) -> Result<()>
+    where
+        P: ComponentNamedList + Lift + Send + 'static,
+        R: ComponentNamedList + Lower + Send + Sync + 'static,
+    {
+        let name = format!("[method]descriptor.{name}");
+        match V::IS_ASYNC {
+            true => self.interface.concurrent(&name, cost, call),
+            false => self.interface.charged(&name, cost, call),
         }
     }
 }

@@ -2,14 +2,11 @@
 //! beside what its length costs before.
 
 use wasmtime::{Result, component::Resource};
-use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, DescriptorStat, ErrorCode, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
-};
+use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
 
 use super::{
-    Answer, Fd, Interface, code,
+    Answer, Fd, Types, Version,
     descriptor::{Descriptor, Held, hash},
-    new_time, record,
 };
 use crate::{
     component::State,
@@ -21,83 +18,80 @@ use crate::{
     wasi::{NAME, RENAME, path},
 };
 
-pub(super) fn add_to(types: &mut Interface<'_>) -> Result<()> {
-    types.function(
-        "[method]descriptor.open-at",
-        |(_, _, at, ..): &(Fd, PathFlags, String, OpenFlags, DescriptorFlags)| cost(at),
+pub(super) fn add_to<V: Version>(types: &mut Types<'_, V>) -> Result<()> {
+    types.method(
+        "open-at",
+        |_, (_, _, at, ..): &(Fd, PathFlags, String, OpenFlags, DescriptorFlags)| cost(at),
         open,
     )?;
-    types.function(
-        "[method]descriptor.create-directory-at",
-        |(_, at): &(Fd, String)| cost(at),
-        |state, (fd, at)| Ok((state.at(&fd, |files, from| files.create_directory(from, &at, time::unix_ns()))?,)),
+    types.method(
+        "create-directory-at",
+        |_, (_, at): &(Fd, String)| cost(at),
+        |state, (fd, at)| state.at(&fd, |files, from| files.create_directory(from, &at, time::unix_ns())),
     )?;
-    types.function(
-        "[method]descriptor.remove-directory-at",
-        |(_, at): &(Fd, String)| cost(at),
-        |state, (fd, at)| Ok((state.at(&fd, |files, from| files.remove_directory(from, &at, time::unix_ns()))?,)),
+    types.method(
+        "remove-directory-at",
+        |_, (_, at): &(Fd, String)| cost(at),
+        |state, (fd, at)| state.at(&fd, |files, from| files.remove_directory(from, &at, time::unix_ns())),
     )?;
-    types.function(
-        "[method]descriptor.unlink-file-at",
-        |(_, at): &(Fd, String)| cost(at),
-        |state, (fd, at)| Ok((state.at(&fd, |files, from| files.unlink(from, &at, time::unix_ns()))?,)),
+    types.method(
+        "unlink-file-at",
+        |_, (_, at): &(Fd, String)| cost(at),
+        |state, (fd, at)| state.at(&fd, |files, from| files.unlink(from, &at, time::unix_ns())),
     )?;
-    types.function(
-        "[method]descriptor.readlink-at",
-        |(_, at): &(Fd, String)| cost(at),
-        |state, (fd, at)| Ok((state.at(&fd, |files, from| files.read_link(from, &at).map(str::to_owned))?,)),
+    types.method(
+        "readlink-at",
+        |_, (_, at): &(Fd, String)| cost(at),
+        |state, (fd, at)| state.at(&fd, |files, from| files.read_link(from, &at).map(str::to_owned)),
     )?;
-    types.function(
-        "[method]descriptor.symlink-at",
-        |(_, target, at): &(Fd, String, String)| cost(target) + cost(at),
-        |state, (fd, target, at)| {
-            Ok((state.at(&fd, |files, from| files.symlink(&target, from, &at, time::unix_ns()))?,))
-        },
+    types.method(
+        "symlink-at",
+        |_, (_, target, at): &(Fd, String, String)| cost(target) + cost(at),
+        |state, (fd, target, at)| state.at(&fd, |files, from| files.symlink(&target, from, &at, time::unix_ns())),
     )?;
-    types.function(
-        "[method]descriptor.link-at",
-        |(_, _, at, _, new): &(Fd, PathFlags, String, Fd, String)| cost(at) + cost(new),
+    types.method(
+        "link-at",
+        |_, (_, _, at, _, new): &(Fd, PathFlags, String, Fd, String)| cost(at) + cost(new),
         |state, (fd, flags, at, to, new)| {
-            Ok((state.between((&fd, &to), |files, from, to| {
+            state.between((&fd, &to), |files, from, to| {
                 files.link((from, &at), (to, &new), follows(flags), time::unix_ns())
-            })?,))
+            })
         },
     )?;
-    types.function(
-        "[method]descriptor.rename-at",
-        |(_, at, _, new): &(Fd, String, Fd, String)| RENAME + cost(at) + cost(new),
+    types.method(
+        "rename-at",
+        |_, (_, at, _, new): &(Fd, String, Fd, String)| RENAME + cost(at) + cost(new),
         |state, (fd, at, to, new)| {
-            Ok((state.between((&fd, &to), |files, from, to| files.rename((from, &at), (to, &new), time::unix_ns()))?,))
+            state.between((&fd, &to), |files, from, to| files.rename((from, &at), (to, &new), time::unix_ns()))
         },
     )?;
     facts(types)
 }
 
-fn facts(types: &mut Interface<'_>) -> Result<()> {
-    types.function(
-        "[method]descriptor.stat-at",
-        |(_, _, at): &(Fd, PathFlags, String)| cost(at),
-        |state, (fd, flags, at)| Ok((state.stat_at(&fd, flags, &at)?.map(|stat| -> DescriptorStat { record(&stat) }),)),
+fn facts<V: Version>(types: &mut Types<'_, V>) -> Result<()> {
+    types.method(
+        "stat-at",
+        |_, (_, _, at): &(Fd, PathFlags, String)| cost(at),
+        |state, (fd, flags, at)| Ok(state.stat_at(&fd, flags, &at)?.map(|stat| V::stat(&stat))),
     )?;
-    types.function(
-        "[method]descriptor.metadata-hash-at",
-        |(_, _, at): &(Fd, PathFlags, String)| cost(at),
-        |state, (fd, flags, at)| {
-            Ok((state.stat_at(&fd, flags, &at)?.map(|stat| -> MetadataHashValue { hash(&stat) }),))
-        },
+    types.method(
+        "metadata-hash-at",
+        |_, (_, _, at): &(Fd, PathFlags, String)| cost(at),
+        |state, (fd, flags, at)| Ok(state.stat_at(&fd, flags, &at)?.map(|stat| hash(&stat))),
     )?;
-    types.function(
-        "[method]descriptor.set-times-at",
-        |(_, _, at, ..): &(Fd, PathFlags, String, NewTimestamp, NewTimestamp)| cost(at),
+    types.method(
+        "set-times-at",
+        |_, (_, _, at, ..): &(Fd, PathFlags, String, V::NewTime, V::NewTime)| cost(at),
         |state, (fd, flags, at, accessed, modified)| {
-            let (accessed, modified) = match (new_time(accessed), new_time(modified)) {
-                (Ok(accessed), Ok(modified)) => (accessed, modified),
-                (Err(error), _) | (_, Err(error)) => return Ok((Err(error),)),
+            let times = V::new_time(&accessed).and_then(|accessed| Ok((accessed, V::new_time(&modified)?)));
+            let (accessed, modified) = match times {
+                Ok(times) => times,
+                Err(failure) => return Ok(Err(failure)),
             };
-            Ok((state.at(&fd, |files, from| {
+            state.at(&fd, |files, from| {
                 let node = files.look_up(from, &at, follows(flags))?;
                 files.set_times(node, accessed, modified, time::unix_ns())
-            })?,))
+            })
         },
     )
 }
@@ -114,7 +108,7 @@ fn follows(flags: PathFlags) -> bool {
 fn open(
     state: &mut State,
     (fd, path_flags, at, how, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags),
-) -> Result<(Answer<Resource<Descriptor>>,)> {
+) -> Result<Answer<Resource<Descriptor>>> {
     let directory = how.contains(OpenFlags::DIRECTORY);
     let options = OpenOptions {
         follow: follows(path_flags),
@@ -125,13 +119,13 @@ fn open(
         write: flags.contains(DescriptorFlags::WRITE) && !directory,
     };
     if directory && (options.create || options.exclusive || options.truncate) {
-        return Ok((Err(ErrorCode::Invalid),));
+        return Ok(Err(FsError::Invalid.into()));
     }
     let opened = state.at(&fd, |files, from| files.open(from, &at, options, time::unix_ns()))?;
-    Ok((match opened.and_then(|node| Descriptor::opened(Held::counted(&state.files, node), flags)) {
+    Ok(match opened.and_then(|node| Descriptor::opened(Held::counted(&state.files, node), flags)) {
         Ok(descriptor) => Ok(state.table.push(descriptor)?),
         Err(error) => Err(error),
-    },))
+    })
 }
 
 impl State {
@@ -159,11 +153,11 @@ impl State {
         let mut files = self.files.lock();
         let is_directory = |node: &Node| files.stat(*node).is_ok_and(|stat| stat.kind == Kind::Directory);
         if !starts.iter().all(is_directory) {
-            return Ok(Err(ErrorCode::NotDirectory));
+            return Ok(Err(FsError::NotDirectory.into()));
         }
         let answer = call(&mut files);
         self.owed += files.take_steps() * NAME;
-        Ok(answer.map_err(code))
+        Ok(answer.map_err(Into::into))
     }
 
     fn stat_at(&mut self, fd: &Fd, flags: PathFlags, at: &str) -> Result<Answer<Stat>> {
