@@ -3,7 +3,7 @@
 //!
 //! | module | tests |
 //! |---|---|
-//! | `support`, `no_store` | support: the router with its parts, and the doubles |
+//! | `support`, `no_store`, `slots` | support: the router with its parts, and the doubles |
 //! | `hand` | support: runs tasks manually, since there is no dispatcher |
 //! | `document` | the OpenAPI document is complete and equals its snapshot |
 //! | `problems` | each error is a problem with its code, status and `Retry-After` |
@@ -75,6 +75,7 @@ mod scripts;
 mod settings;
 mod setup;
 mod shares;
+mod slots;
 mod stored;
 mod support;
 mod surfaces;

@@ -1,18 +1,17 @@
-//! The router with its parts, and a test double of the slots.
+//! The router with its parts.
 
 use std::{path::Path, sync::Arc};
 
-use async_trait::async_trait;
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode},
+    http::{HeaderMap, Method, Request, StatusCode},
 };
 use bytes::Bytes;
 use fusebox::{
     compilations::Compilations,
     dispatch::{missing::MissingModules, short::SlotInvoker, store_calls::StoreHostCalls},
-    invoke::{InvokeError, Invoker},
+    invoke::Invoker,
     modules::Modules,
     pickles::PickleSettings,
     rest::{
@@ -30,112 +29,21 @@ use fusebox::{
     tenancy::{FuelMeter, Gate, Needs, QuotaBook, audit::Denials},
 };
 use fusebox_core::{
-    error::ErrorCode,
-    function::{FunctionVersion, RunLimits},
-    http::{Header, Response},
-    id::ModuleDigest,
+    function::RunLimits,
     keep::Keep,
     limits::{ARTIFACTS_BYTES_MAX, MODULE_BYTES_MAX},
-    outcome::{Ended, Failure, Receipt},
-    setup::Start,
 };
-use fusebox_sandbox::{CompileCommand, Exchange, ModuleLimits, Options, Piece, Sandbox};
+use fusebox_sandbox::{CompileCommand, ModuleLimits, Options, Sandbox};
 use fusebox_store::{Store, embedded::EmbeddedStore};
 use fusebox_system::clock::Clock;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::no_store::NoStore;
-
-/// Behaviour of the slots for sync invokes.
-#[derive(Clone, Copy)]
-pub(crate) enum Slots {
-    Echo,
-    Busy,
-    Ending,
-    Broken,
-    /// Never answers.
-    Stuck,
-    /// Passes on a line and the request's body, as it arrives; fails at the word `fail`, and with its status alone at the
-    /// word `fault`.
-    Live,
-}
-
-#[async_trait]
-impl Invoker for Slots {
-    async fn streams(&self, _: ModuleDigest) -> bool {
-        matches!(self, Self::Live)
-    }
-
-    async fn invoke(
-        &self,
-        _: FunctionVersion,
-        start: Start,
-        input: Bytes,
-        exchange: Option<Exchange>,
-    ) -> Result<Ended, InvokeError> {
-        match self {
-            Self::Live if let Some(exchange) = exchange => Ok(mirrored(exchange).await),
-            Self::Live => Ok(ended("200\n\nwhole".into())),
-            Self::Echo => {
-                let output = if start.is_http { response_to(&input) } else { input };
-                Ok(ended(output))
-            }
-            Self::Stuck => std::future::pending().await,
-            Self::Busy => Err(InvokeError::Overloaded),
-            Self::Ending => Err(InvokeError::ShuttingDown),
-            Self::Broken => Err(InvokeError::Internal("a secret reason".to_owned())),
-        }
-    }
-}
-
-fn ended(output: Bytes) -> Ended {
-    Ended { failure: None, output, receipt: Receipt::default(), log: Bytes::new() }
-}
-
-/// Passes on a line, and then the frames of the request's body.
-async fn mirrored(exchange: Exchange) -> Ended {
-    let head = Response { body: "first\n".into(), ..Response::of("a/b", Bytes::new()) };
-    let pieces = exchange.pieces();
-    let _ = pieces.send(Piece::Head(Box::new(head))).await;
-    let mut body = exchange.take_body().unwrap_or_else(|| Empty::new().map_err(|never| match never {}).boxed_unsync());
-    while let Some(frame) = body.frame().await {
-        let piece = match frame.unwrap().into_data() {
-            Ok(data) if data == "fail" => {
-                let failure = Some(Failure::new(ErrorCode::Trap, "it fails"));
-                return Ended { failure, ..ended(Bytes::new()) };
-            }
-            Ok(data) if data == "fault" => {
-                let failure = Some(Failure::new(ErrorCode::GuestError, "the function answered with status 503"));
-                return Ended { failure, ..ended("503\n\n".into()) };
-            }
-            Ok(data) => Piece::Data(data),
-            Err(frame) => {
-                let trailers = frame.into_trailers().unwrap();
-                let of = |(name, value): (&HeaderName, &HeaderValue)| {
-                    Header::new(name.as_str(), Bytes::copy_from_slice(value.as_bytes())).unwrap()
-                };
-                Piece::Trailers(trailers.iter().map(of).collect())
-            }
-        };
-        if pieces.send(piece).await.is_err() {
-            break;
-        }
-    }
-    ended(Bytes::new())
-}
-
-/// Returns the body of a request if it begins like a response, otherwise a response with the request as its body.
-fn response_to(request: &Bytes) -> Bytes {
-    let body = fusebox_core::http::Request::parse(request).unwrap().body;
-    match body.first() {
-        Some(b'0'..=b'9') => body,
-        _ => [b"200\n\n", &request[..]].concat().into(),
-    }
-}
+pub(crate) use crate::slots::Slots;
 
 pub(crate) struct Rest {
     router: Router,

@@ -120,6 +120,7 @@ pub(crate) struct Sending {
 impl Sending {
     /// Returns what a deploy of a module file sends.
     fn of_file(file: &Path, args: DeployArgs) -> anyhow::Result<Self> {
+        let setup = args.setup();
         let name = match args.name {
             Some(name) => name,
             None => file.file_stem().context("the file has no name: use --name")?.to_string_lossy().into_owned(),
@@ -133,7 +134,6 @@ impl Sending {
             ByteSize(MODULE_BYTES_CEILING)
         );
         let wasm = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let setup = args.setup();
         let (limits, config) = (args.limits.params(), BTreeMap::new());
         Ok(Self { name, wasm, mounts: args.files, limits, grants: args.grants, setup, config, is_http: false })
     }

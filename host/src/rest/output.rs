@@ -60,9 +60,10 @@ impl OutputType {
 }
 
 fn of_script(output: &[u8]) -> HeaderValue {
-    match serde_json::from_slice::<IgnoredAny>(output) {
-        Ok(IgnoredAny) => JSON,
-        Err(_) => OCTETS,
+    // What is ignored is not checked to be text.
+    match str::from_utf8(output).ok().map(serde_json::from_str::<IgnoredAny>) {
+        Some(Ok(IgnoredAny)) => JSON,
+        _ => OCTETS,
     }
 }
 

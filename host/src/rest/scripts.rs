@@ -8,7 +8,7 @@ use fusebox_core::{
     limits::MIB,
     name::FunctionName,
     runtime::Language,
-    setup::{Setup, Start},
+    setup::Start,
 };
 use fusebox_store::{FunctionRef, NewFunction, Registered};
 use fusebox_system::random;

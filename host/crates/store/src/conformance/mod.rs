@@ -110,7 +110,7 @@ macro_rules! conformance {
                 a_deleted_module_is_counted_until_it_is_gone, a_deleted_module_that_a_task_needs_is_counted,
                 tasks_of_a_deleted_function_still_run, the_quota_of_versions_is_kept, a_tenants_own_quotas_are_kept;
             setup: an_attempt_starts_as_its_version_and_its_request_say, a_start_counts_as_its_tasks_input,
-                files_are_kept_and_counted_while_a_version_needs_them;
+                files_are_kept_and_counted_while_a_version_needs_them,
                 a_runtime_is_kept_like_a_module_and_counts_for_no_tenant;
             compiles: a_name_resolves_to_its_newest_ready_version, a_failed_version_stays_until_it_is_deleted,
                 a_compilation_is_taken_over_once_nobody_holds_it, a_module_is_counted_as_it_is_stored,

@@ -119,7 +119,7 @@ impl Local {
         calls: Arc<dyn HostCalls>,
     ) -> anyhow::Result<Ended> {
         let Function { name, module, inspected, limits, grants, setup } = function.clone();
-        let (start, input) = start.entering(inspected.abi, None, input);
+        let (start, input) = start.entering(inspected.abi, input);
         let tenant = TenantId::default_tenant();
         let invocation = Invocation::plain(tenant, name, inspected.digest, limits, grants, input).started(setup, start);
         let deadline = Clock::System.now().plus(limits.wall_ms.into());
