@@ -1,0 +1,3 @@
+// The module "fusebox", which functions may import.
+
+export { Refused } from 'fusebox:host';
