@@ -29,7 +29,7 @@ const ROOTS: [&str; 2] = ["/", "."];
 /// Saves the memory that a module has after its initialization as a new module.
 #[derive(Parser)]
 struct Args {
-    /// Directory that the initialization reads as the root
+    /// Directory that the initialization has as its root, and may write to
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Module: a command that exports `wizer-initialize`
@@ -89,7 +89,7 @@ fn initialized(wasm: &[u8], root: Option<&Path>) -> Result<State> {
     wasi.secure_random(Deterministic::new(RANDOM.to_vec()));
     if let Some(root) = root {
         for path in ROOTS {
-            wasi.preopened_dir(root, path, FsPerms::ReadOnly)?;
+            wasi.preopened_dir(root, path, FsPerms::ReadWrite)?;
         }
     }
     let mut linker = Linker::new(&engine);
