@@ -9,10 +9,12 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 say := @printf '\n== %s\n'
 
+RUNTIMES ?= javascript python3.11 python3.13
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo build guests test test-redis check fmt-check clippy doc no-std unit sdks compat compat-smoke bench-smoke bench peers chaos fuzz api-fuzz audit \
-	fmt clean setup-build setup-test setup-bench setup-peers setup-compat setup-fuzz setup-api
+	fmt clean runtimes test-runtimes setup-build setup-test setup-bench setup-peers setup-compat setup-fuzz setup-api setup-runtimes
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +30,12 @@ build: setup-build ## builds target/release/fusebox, with its debug information 
 
 guests: setup-build ## builds the example functions into target/guests
 	@scripts/guests.sh
+
+runtimes: setup-runtimes ## builds the interpreters that run scripts (RUNTIMES="javascript python3.11")
+	@scripts/runtimes.sh $(RUNTIMES)
+
+test-runtimes: setup-runtimes
+	@scripts/runtimes.sh javascript python3.11
 
 test: setup-test build guests check no-std unit sdks compat-smoke bench-smoke ## runs every check and every test
 	@scripts/strip.sh target/release/fusebox
@@ -121,5 +129,5 @@ fmt: ## formats all Rust code
 clean: ## removes all build products
 	cargo clean
 
-setup-build setup-test setup-bench setup-peers setup-compat setup-fuzz setup-api:
+setup-build setup-test setup-bench setup-peers setup-compat setup-fuzz setup-api setup-runtimes:
 	@scripts/setup.sh $(@:setup-%=%)

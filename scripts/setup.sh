@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs missing packages and prints their names first. Never prompts; quick if nothing is missing.
-# Usage: scripts/setup.sh build|test|bench|peers|compat|fuzz|api        (WebAssembly targets: wasm-targets.sh)
+# Usage: scripts/setup.sh build|test|bench|peers|compat|fuzz|api|runtimes        (WebAssembly targets: wasm-targets.sh)
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -71,6 +71,23 @@ registries() {
     command -v npm >/dev/null || apt_install npm
 }
 
+# The C compiler and library of WASI, what unpacks Debian's source packages, and a Python that builds another.
+wasi() {
+    missing=
+    command -v clang >/dev/null || missing="$missing clang"
+    command -v wasm-ld >/dev/null || missing="$missing lld"
+    command -v llvm-ar >/dev/null || missing="$missing llvm"
+    [ -e /usr/lib/wasm32-wasi/libc.a ] || missing="$missing wasi-libc"
+    ls /usr/lib/llvm-*/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a >/dev/null 2>&1 || missing="$missing libclang-rt-dev-wasm32"
+    command -v dpkg-source >/dev/null || missing="$missing dpkg-dev"
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+    command -v make >/dev/null || missing="$missing make"
+    python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
+    if ! command -v python3.11 >/dev/null && apt-cache show python3.11 >/dev/null 2>&1; then missing="$missing python3.11"; fi
+    # shellcheck disable=SC2086 # a list
+    [ -z "$missing" ] || apt_install $missing
+}
+
 rust() {
     if ! command -v cargo >/dev/null; then
         warn "Rust is missing. Install Rust $rust_min or newer, then try again:"
@@ -103,5 +120,6 @@ peers) c_compiler; cmake_; redis; rust; wrk_; python ;;
 compat) c_compiler; cmake_; rust; registries ;;
 fuzz) c_compiler; cxx; cmake_; rust ;;
 api) c_compiler; cmake_; rust; python; curl_ ;;
-*) warn "Usage: scripts/setup.sh build|test|bench|peers|compat|fuzz|api"; exit 2 ;;
+runtimes) c_compiler; cmake_; rust; wasi ;;
+*) warn "Usage: scripts/setup.sh build|test|bench|peers|compat|fuzz|api|runtimes"; exit 2 ;;
 esac
