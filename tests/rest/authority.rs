@@ -86,6 +86,7 @@ fn body_of(path: &str) -> Option<Bytes> {
         "/v1/functions/{function}/tasks/batch" => json(json!([{"text": "x"}])),
         "/v1/tasks/batch" => json(json!([{"text": "x", "function": "canary-of-acme"}])),
         "/v1/tasks/wait" => json(json!({"tasks": []})),
+        "/v1/tasks/cancel" | "/v1/tasks/retry" | "/v1/tasks/delete" => json(json!({"function": "canary-of-acme"})),
         "/v1/dead-letters/replay" => json(json!({"all": true})),
         "/v1/keys" => json(json!({"scope": "admin"})),
         "/v1/keys/{key}/rotate" => json(json!({})),
@@ -95,7 +96,7 @@ fn body_of(path: &str) -> Option<Bytes> {
     }
 }
 
-/// Returns everything stored about tenants, keys, functions and tasks, except for what these tests change themselves.
+/// Returns everything stored about tenants, keys, functions, tasks and jobs, except for what these tests change themselves.
 async fn kept(rest: &Rest) -> String {
     let page = PageRequest { cursor: None, rows: 1_000 };
     let tenants = rest.store.tenants().await.unwrap();
@@ -105,7 +106,8 @@ async fn kept(rest: &Rest) -> String {
         let keys: Vec<_> = keys.iter().map(|key| (key.id, key.expires_at)).collect();
         let functions = rest.store.functions(&tenant.id, &page).await.unwrap().items;
         let tasks = rest.store.tasks(&tenant.id, &page).await.unwrap().items;
-        kept += &format!("{keys:?} {functions:?} {tasks:?}");
+        let jobs = rest.store.jobs(&tenant.id).await.unwrap();
+        kept += &format!("{keys:?} {functions:?} {tasks:?} {jobs:?}");
     }
     kept
 }

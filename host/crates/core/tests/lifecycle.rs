@@ -12,7 +12,7 @@ use fusebox_core::{
     outcome::{Failure, Receipt},
     setup::Start,
     tags::Tags,
-    task::{EndRecord, Lease, Priority, Status, Task, TaskState},
+    task::{EndRecord, Lease, PastAttempt, Priority, Status, Task, TaskState, Why},
     time::Millis,
 };
 use proptest::prelude::*;
@@ -163,22 +163,25 @@ fn a_transition_changes_only_what_it_is_about() {
     let by_host = Receipt { attempt: FENCE.attempt, ..Receipt::default() };
     let ended = |token, receipt| EndRecord { at: NOW, token, receipt };
     let before = task(TaskState::Running(Lease { renewed: true, ..lease(TOKEN, NOW) }));
-    for (transition, state) in [
-        (Transition::Beat, TaskState::Running(Lease { renewed: true, ..lease(TOKEN, Millis(30_000)) })),
-        (Transition::Return, TaskState::Completed(ended(Some(TOKEN), receipt()))),
-        (Transition::Fail, TaskState::Failed(trap(), ended(Some(TOKEN), receipt()))),
-        (Transition::Retry, queued(LATER)),
-        (Transition::Lapse, queued(LATER)),
-        (Transition::Cancel, TaskState::Failed(cancelled, ended(None, by_host))),
+    let Lease { worker, started_at, dispatcher, .. } = lease(TOKEN, NOW);
+    let past = |why| vec![PastAttempt { attempt: FENCE.attempt, worker, dispatcher, started_at, ended_at: NOW, why }];
+    for (transition, state, past) in [
+        (Transition::Beat, TaskState::Running(Lease { renewed: true, ..lease(TOKEN, Millis(30_000)) }), Vec::new()),
+        (Transition::Return, TaskState::Completed(ended(Some(TOKEN), receipt())), Vec::new()),
+        (Transition::Fail, TaskState::Failed(trap(), ended(Some(TOKEN), receipt())), Vec::new()),
+        (Transition::Retry, queued(LATER), past(Why::Lost)),
+        (Transition::Lapse, queued(LATER), past(Why::Lapsed)),
+        (Transition::Cancel, TaskState::Failed(cancelled, ended(None, by_host)), past(Why::Cancelled)),
     ] {
         let mut after = before.clone();
         apply(&mut after, transition).unwrap();
-        assert_eq!(after, Task { state, ..before.clone() }, "{transition:?}");
+        assert_eq!(after, Task { state, past, ..before.clone() }, "{transition:?}");
     }
 
     let mut released = before.clone();
     assert_eq!(released.release(FENCE, NOW), Ok(Next::Queued));
-    assert_eq!(released, Task { state: queued(NOW), releases: 1, attempts_max: 4, ..before });
+    let past = past(Why::Released);
+    assert_eq!(released, Task { state: queued(NOW), releases: 1, attempts_max: 4, past, ..before });
 
     let mut leased = released.clone();
     assert_eq!(leased.lease(lease(OTHER_TOKEN, LATER)), Ok(3));

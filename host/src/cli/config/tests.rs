@@ -71,7 +71,7 @@ fn a_setting_that_there_is_none_of_is_named() {
 }
 
 /// Sample values; each option accepts at least one of them. Tried in this order.
-const SAMPLES: [&str; 18] = [
+const SAMPLES: [&str; 19] = [
     "7",
     "1",
     "10m",
@@ -90,6 +90,7 @@ const SAMPLES: [&str; 18] = [
     "0123456789abcdef",
     "1000:1000",
     "1000",
+    "3.11",
 ];
 
 /// A command without subcommands, its words, and its required arguments.
