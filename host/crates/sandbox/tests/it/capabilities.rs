@@ -186,36 +186,58 @@ fn what_makes_no_sense_or_is_too_large_is_refused_before_it_is_asked() {
     }
 }
 
+/// Imports that require a grant, each with its parameters.
+const GRANTED: [(&str, &str, Capability); 6] = [
+    ("config", "i32 i32", Capability::Config),
+    ("secret", "i32 i32", Capability::Secrets),
+    ("kv_get", "i32 i32", Capability::Kv),
+    ("kv_set", "i32 i32 i32 i32 i64 i64", Capability::Kv),
+    ("kv_delete", "i32 i32 i64", Capability::Kv),
+    ("http", "i32 i32", Capability::Http),
+];
+
+/// Returns all grants but those of one capability.
+fn others(needs: Capability) -> Grants {
+    let all = all_grants();
+    Grants::of(all.each().filter(|grant| !grant.to_string().starts_with(needs.as_str()))).unwrap()
+}
+
 #[test]
 fn an_import_without_its_grant_is_not_run() {
-    let one = |import: &str, params: &str| {
-        format!(
-            r#"(module (import "fusebox" "{import}" (func (param {params}) (result i64))) (func (export "_start")))"#
-        )
-    };
-    for (import, params, needs) in [
-        ("config", "i32 i32", Capability::Config),
-        ("secret", "i32 i32", Capability::Secrets),
-        ("kv_get", "i32 i32", Capability::Kv),
-        ("kv_set", "i32 i32 i32 i32 i64 i64", Capability::Kv),
-        ("kv_delete", "i32 i32 i64", Capability::Kv),
-        ("http", "i32 i32", Capability::Http),
-    ] {
-        let text = one(import, params);
+    for (import, params, needs) in GRANTED {
+        let text = core_with("", &format!(r#"(import "fusebox" "{import}" (func (param {params}) (result i64)))"#));
         let inspected = sandbox().inspect(&wasm(&text)).unwrap();
         assert_eq!(inspected.needs, [needs], "{import}");
-        let all = all_grants();
-        let others = all.each().filter(|grant| !grant.to_string().starts_with(needs.as_str()));
-        let run = granted(&text, b"", ample(), Grants::of(others).unwrap(), None);
+        let run = granted(&text, b"", ample(), others(needs), None);
         match &run.outcome {
             Outcome::BadModule { reason } => assert!(reason.contains(&format!("the grant {needs}")), "{reason}"),
             other => panic!("{import}: {other:?}"),
         }
-        let run = granted(&text, b"", ample(), all, None);
-        assert!(matches!(run.outcome, Outcome::Returned(_)), "commands have capabilities too: {:?}", run.outcome);
     }
     let every = sandbox().inspect(&wasm(&core_with("", IMPORTS))).unwrap();
     assert_eq!(every.needs, Capability::ALL);
+}
+
+#[test]
+fn a_commands_call_without_its_grant_is_refused_and_the_log_names_the_flag() {
+    for (import, params, needs) in GRANTED {
+        let arguments: String = params.split(' ').map(|kind| format!("({kind}.const 1)")).collect();
+        // Calls twice, and traps unless both are refused.
+        let call = format!("(if (i64.ne (call $call {arguments}) (i64.const -5)) (then unreachable))");
+        let text = format!(
+            r#"(module (import "fusebox" "{import}" (func $call (param {params}) (result i64)))
+                (memory (export "memory") 1) (func (export "_start") {call} {call}))"#
+        );
+        let inspected = sandbox().inspect(&wasm(&text)).unwrap();
+        assert_eq!(inspected.needs, [needs], "{import}");
+        let run = granted(&text, b"", ample(), others(needs), None);
+        assert!(matches!(run.outcome, Outcome::Returned(_)), "{import}: {:?}", run.outcome);
+        let log = String::from_utf8(run.log.to_vec()).unwrap();
+        assert_eq!(log.matches("is not granted").count(), 1, "{log}");
+        assert!(log.contains(&format!("{needs} is not granted: deploy with --grant {needs}")), "{log}");
+        let run = granted(&text, b"", ample(), all_grants(), None);
+        assert!(matches!(run.outcome, Outcome::Trapped { .. }), "with the grant it is asked: {:?}", run.outcome);
+    }
 }
 
 #[test]
