@@ -37,7 +37,7 @@ fn plugin(body: &str) -> Vec<u8> {
 pub(crate) fn modules() -> Vec<Hostile> {
     let mut modules = allocations();
     modules.extend(addresses());
-    modules.extend(floods());
+    modules.extend(floods().into_iter().chain(tricks()));
     modules
 }
 
@@ -136,22 +136,6 @@ fn floods() -> Vec<Hostile> {
             Must::Fail("trap"),
         ),
         made(
-            "plugin-http",
-            "a request without a grant",
-            "(drop (call $http_request (call $alloc (i64.const 8)) (i64.const 0)))",
-            Must::Fail("trap"),
-        ),
-        made(
-            "plugin-http-none",
-            "headers before any response",
-            "(if (i64.ne (call $http_headers) (i64.const 0)) (then (unreachable)))",
-            Must::Complete,
-        ),
-        Hostile {
-            limits: "&export=stay",
-            ..made("plugin-export", "enters a function that is not there", "", Must::Fail("bad-module"))
-        },
-        made(
             "plugin-alloc-nothing",
             "blocks of no bytes, without end",
             "(loop (drop (call $alloc (i64.const 0))) (br 0))",
@@ -180,6 +164,29 @@ fn floods() -> Vec<Hostile> {
             Must::Fail("out-of-fuel"),
         )
         .by_fuel(),
+        made("plugin-spin", "loops without end", "(loop (br 0))", Must::Fail("deadline-exceeded")).by_the_clock(),
+    ]
+}
+
+fn tricks() -> Vec<Hostile> {
+    let made = |name, trick, body: &str, must| Hostile::new(name, trick, plugin(body), must);
+    vec![
+        made(
+            "plugin-http",
+            "a request without a grant",
+            "(drop (call $http_request (call $alloc (i64.const 8)) (i64.const 0)))",
+            Must::Fail("trap"),
+        ),
+        made(
+            "plugin-http-none",
+            "headers before any response",
+            "(if (i64.ne (call $http_headers) (i64.const 0)) (then (unreachable)))",
+            Must::Complete,
+        ),
+        Hostile {
+            limits: "&export=stay",
+            ..made("plugin-export", "enters a function that is not there", "", Must::Fail("bad-module"))
+        },
         made(
             "plugin-output-freed",
             "an output in a block that was freed",
@@ -193,6 +200,5 @@ fn floods() -> Vec<Hostile> {
             "(drop (call $http_request (call $alloc (i64.const 1000000)) (call $alloc (i64.const 1000000))))",
             Must::Fail("trap"),
         ),
-        made("plugin-spin", "loops without end", "(loop (br 0))", Must::Fail("deadline-exceeded")).by_the_clock(),
     ]
 }

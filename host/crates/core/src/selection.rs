@@ -94,6 +94,6 @@ impl Selection {
     /// Returns the status that selected tasks have: only a failed task has an error code.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
-        self.status.or(self.code.map(|_| Status::Failed))
+        self.status.or_else(|| self.code.map(|_| Status::Failed))
     }
 }

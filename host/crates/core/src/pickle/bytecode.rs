@@ -119,7 +119,7 @@ impl<'a> Reading<'a> {
             ..12 => true,
             _ => ends_generator == self.code.suspends || self.code.is_lambda && self.code.suspends,
         };
-        let is_target = |at: &usize| at % 2 == 0 && *at < len && starts.get(at / 2) == Some(&true);
+        let is_target = |at: &usize| at.is_multiple_of(2) && *at < len && starts.get(at / 2) == Some(&true);
         Some(len > 0 && has_begun && is_handler && targets.iter().all(is_target))
     }
 

@@ -81,6 +81,7 @@ impl<'a> Machine<'a> {
     ///
     /// # Errors
     /// Returns the fault or the bound that is exceeded.
+    #[expect(clippy::cast_possible_truncation, reason = "a pickle's parts are bounded")]
     pub(super) fn step(&mut self, Placed { op, at }: Placed) -> Result<(), PickleError> {
         match op {
             Op::Nothing => {}
@@ -163,6 +164,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Makes a tuple of the values from this height of the stack on.
+    #[expect(clippy::cast_possible_truncation, reason = "a pickle's parts are bounded")]
     fn tuple(&mut self, from: Option<usize>, at: usize) -> Result<(), PickleError> {
         let fence = self.marks.last().copied().unwrap_or(0);
         let from = from.filter(|from| *from >= fence).ok_or(PickleError::Underflow(at))?;

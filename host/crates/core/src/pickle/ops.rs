@@ -84,6 +84,7 @@ impl<'a> Ops<'a> {
     }
 
     /// Takes so many bytes.
+    #[expect(clippy::cast_possible_truncation, reason = "`new` takes pickles of less than 4 GiB")]
     fn span(&mut self, len: u64, start: usize) -> Result<Span, PickleError> {
         let rest = self.bytes.len() - self.at;
         match usize::try_from(len) {
@@ -124,6 +125,7 @@ impl<'a> Ops<'a> {
         number.ok_or(PickleError::Memo(start))
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a number has no more bytes than its type")]
     fn step(&mut self) -> Result<Op, PickleError> {
         let at = self.at;
         let opcode = *self.bytes.get(at).ok_or(PickleError::CutOff(at))?;

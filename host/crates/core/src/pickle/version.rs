@@ -48,12 +48,15 @@ impl FromStr for PythonVersion {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Versions(u32);
 
+/// Number of versions that a set can have.
+const BITS: u8 = 32;
+
 impl Versions {
     /// Returns the set with one more version. One that is older than 3.8 or newer than 3.39 is left out.
     #[must_use]
     pub const fn with(self, version: PythonVersion) -> Self {
         match version.0.checked_sub(OLDEST) {
-            Some(bit) if bit < u32::BITS as u8 => Self(self.0 | 1 << bit),
+            Some(bit) if bit < BITS => Self(self.0 | 1 << bit),
             _ => self,
         }
     }
@@ -78,7 +81,7 @@ impl Versions {
 
     /// Returns the versions in order.
     pub fn iter(self) -> impl DoubleEndedIterator<Item = PythonVersion> {
-        (0..u32::BITS as u8).filter(move |bit| self.0 >> bit & 1 == 1).map(|bit| PythonVersion(OLDEST + bit))
+        (0..BITS).filter(move |bit| self.0 >> bit & 1 == 1).map(|bit| PythonVersion(OLDEST + bit))
     }
 }
 
