@@ -37,7 +37,7 @@ runtimes: setup-runtimes ## builds the interpreters that run scripts (RUNTIMES="
 test-runtimes: setup-runtimes
 	@scripts/runtimes.sh javascript python3.11
 
-test: setup-test build guests check no-std unit sdks compat-smoke bench-smoke ## runs every check and every test
+test: setup-test build guests test-runtimes check no-std unit sdks compat-smoke bench-smoke ## runs every check and every test
 	@scripts/strip.sh target/release/fusebox
 	$(say) "All checks and tests passed"
 

@@ -53,15 +53,15 @@ python() {
     python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
 }
 
-# Clients of the Python platform: Python 3.11, which the runtime that tests use is of, with dill and pytest.
+# Clients of the Python platform: Python 3.11, which the runtime that tests use is of, with dill, pytest and requests.
 pickles() {
     home=${CARGO_TARGET_DIR:-target}/python3.11
-    "$home/bin/python" -c 'import dill, pytest' 2>/dev/null && return
+    "$home/bin/python" -c 'import dill, pytest, requests' 2>/dev/null && return
     python311=$(command -v python3.11 || true)
     [ -n "$python311" ] || { apt_install python3.11 python3.11-venv; python311=python3.11; }
     "$python311" -c 'import ensurepip' 2>/dev/null || apt_install python3.11-venv
-    say "Installing dill and pytest into $home"
-    "$python311" -m venv "$home" && "$home/bin/python" -m pip install -q --disable-pip-version-check dill==0.4.1 pytest==8.4.2
+    say "Installing dill, pytest and requests into $home"
+    "$python311" -m venv "$home" && "$home/bin/python" -m pip install -q --disable-pip-version-check dill==0.4.1 pytest==8.4.2 requests==2.32.5
 }
 
 # Clients of the registries, for public modules. Node.js is large, but several modules are made with it.

@@ -25,6 +25,9 @@ mod wire;
 #[path = "../../tests/rest/no_store.rs"]
 mod no_store;
 #[expect(dead_code, reason = "tests ask for more")]
+#[path = "../../tests/rest/slots.rs"]
+mod slots;
+#[expect(dead_code, reason = "tests ask for more")]
 #[path = "../../tests/rest/support.rs"]
 mod support;
 

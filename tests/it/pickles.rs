@@ -1,7 +1,7 @@
 //! Clients of the Python platform, unmodified: programs in Python with dill, around the real runtime of Python. What they
 //! run and what they expect is in `pickles/client.py` and `pickles/test_client.py`.
 //!
-//! Needs `make runtimes` and Python 3.11 with dill and pytest, which `scripts/setup.sh test` installs.
+//! Needs `make runtimes` and Python 3.11 with dill, pytest and requests, which `scripts/setup.sh test` installs.
 
 use std::{
     path::PathBuf,
@@ -12,7 +12,7 @@ use fusebox_harness::Server;
 
 use crate::{cluster::Cluster, modes::worker};
 
-/// Variable that names another Python 3.11 with dill and pytest than the one that the setup makes.
+/// Variable that names another Python 3.11 with dill, pytest and requests than the one that the setup makes.
 const PYTHON: &str = "FUSEBOX_PYTHON";
 
 /// Returns a path from the project's root.
@@ -56,7 +56,14 @@ fn assert_good(output: &Output) {
 }
 
 fn host(more: &[&str]) -> (Server, tempfile::TempDir) {
-    crate::server(&[&["--runtimes", &runtimes()], more].concat())
+    let (server, home) = crate::server(&[&["--runtimes", &runtimes()], more].concat());
+    wait_for_runtime(server.url());
+    (server, home)
+}
+
+/// Waits until a host has compiled the runtime.
+fn wait_for_runtime(url: &str) {
+    assert_good(&python(&["client.py", url, "ready"], ""));
 }
 
 #[test]
@@ -73,6 +80,7 @@ fn the_functions_of_the_study_end_as_native_ones_on_workers() {
         let (_dispatcher, address) = cluster.dispatcher(mode, "0");
         let home = tempfile::tempdir().unwrap();
         let _worker = worker(mode, 2, &address, &home, &[]);
+        wait_for_runtime(&url);
         assert_good(&python(&["client.py", &url, "study"], ""));
     }
 }

@@ -1,7 +1,7 @@
 //! Pickled functions in the routes of the Python platform, with a stand-in for the runtimes of Python: which runtime they
 //! get, what is refused, and what a client reads of their ends.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use axum::http::StatusCode;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -14,11 +14,10 @@ use fusebox_core::{
 use fusebox_harness::guests;
 use fusebox_store::Verdict;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
     hand::returned,
-    support::{Answer, Rest, assert_problem},
+    support::{Answer, Rest, assert_problem, python_path},
 };
 
 /// A pickle of the core's tests.
@@ -28,13 +27,8 @@ macro_rules! made {
     };
 }
 
-/// Returns the directory of the operator's Python modules, as of `--python-path`.
-pub(crate) fn path(home: &TempDir) -> PathBuf {
-    home.path().canonicalize().unwrap().join("python")
-}
-
 fn write_module(rest: &Rest, file: &str, source: &str) {
-    let file = path(&rest.home).join(file);
+    let file = python_path(&rest.home).join(file);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(file, source).unwrap();
 }

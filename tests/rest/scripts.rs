@@ -103,7 +103,7 @@ async fn a_faulty_script_is_refused_with_its_place_and_nothing_is_registered() {
     }
     let bytes = rest.send(Method::POST, "/v1/functions?name=f&language=python", &[], vec![0xff]).await;
     assert_problem(&bytes, StatusCode::BAD_REQUEST, "invalid-script");
-    let large = deploy(&rest, "", PYTHON, &"#".repeat(SCRIPT_BYTES_MAX as usize + 1)).await;
+    let large = deploy(&rest, "", PYTHON, &"#".repeat(usize::try_from(SCRIPT_BYTES_MAX).unwrap() + 1)).await;
     assert_problem(&large, StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large");
     for (query, kind, status, code) in [
         ("&language=ruby", PYTHON, StatusCode::BAD_REQUEST, "runtime-unavailable"),

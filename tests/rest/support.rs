@@ -1,6 +1,9 @@
 //! The router with its parts.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -198,7 +201,7 @@ impl Rest {
                 ceiling: RunLimits::CEILING,
                 module_bytes_max: MODULE_BYTES_MAX,
                 upload_dir: home.path().to_owned(),
-                pickles: PickleSettings { path: vec![crate::pickles::path(&home)], default: None },
+                pickles: PickleSettings { path: vec![python_path(&home)], default: None },
                 attempts_max: 3,
                 cors,
                 is_tls: false,
@@ -257,6 +260,11 @@ impl Rest {
         assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.body);
         self
     }
+}
+
+/// Returns the directory of the operator's Python modules, as of `--python-path`.
+pub(crate) fn python_path(home: &TempDir) -> PathBuf {
+    home.path().canonicalize().unwrap().join("python")
 }
 
 fn sandbox(home: &Path) -> Sandbox {

@@ -87,7 +87,7 @@ impl Source {
             Language::Python => about::of_python(path, &text)?,
             Language::JavaScript => about::About::default(),
         };
-        let dir = path.parent().unwrap_or(Path::new("."));
+        let dir = path.parent().unwrap_or_else(|| Path::new("."));
         let files = match spoken {
             Language::Python => python::packed(dir, language, &about)?,
             Language::JavaScript => node::packed(dir)?,
@@ -148,11 +148,12 @@ mod tests {
         assert_eq!(read("handler.py", b"x", None).unwrap(), expected("greeter", "python", "handler.py", "x"));
         assert_eq!(read("a b.mjs", b"y", None).unwrap(), expected("a b", "javascript", "handler.mjs", "y"));
         assert_eq!(read("f", b"z", Some("python3.11")).unwrap(), expected("f", "python3.11", "f.py", "z"));
+        let large = vec![b'#'; usize::try_from(SCRIPT_BYTES_MAX).unwrap() + 1];
         for (file, text, language, words) in [
             ("f.rb", &b""[..], None, "--language"),
             ("f.rb", b"", Some("ruby"), "named after its language"),
             ("f.py", b"\xff", None, "UTF-8"),
-            ("f.py", &[b'#'; SCRIPT_BYTES_MAX as usize + 1], None, "--files"),
+            ("f.py", &large, None, "--files"),
         ] {
             let told = read(file, text, language).unwrap_err().to_string();
             assert!(told.contains(words), "{told}");

@@ -131,7 +131,7 @@ async fn begin(app: &App, caller: &Caller, act: Act, filter: TaskFilter) -> Resu
     let (tenant, selection) = filter::read(app, caller, &filter).await?;
     let now = app.store.now().await?;
     // Otherwise a retry that fails would be retried by the same job.
-    let until = selection.until.map_or(now.plus(1), |until| until.min(now.plus(1)));
+    let until = selection.until.map_or_else(|| now.plus(1), |until| until.min(now.plus(1)));
     let job = Job {
         id: JobId::new(now, random::bytes()),
         tenant,

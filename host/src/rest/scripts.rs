@@ -62,7 +62,7 @@ impl Script {
         source: Bytes,
         files: Option<Bytes>,
     ) -> Result<Self, Problem> {
-        let language = params.language.as_deref().or(of_type.map(Language::as_str)).ok_or_else(|| {
+        let language = params.language.as_deref().or_else(|| of_type.map(Language::as_str)).ok_or_else(|| {
             unprocessable("language", "the body is a script: name its language, such as language=python".to_owned())
         })?;
         let wanted = params.requires_python.as_deref().map(str::parse::<Requirement>).transpose();

@@ -123,7 +123,7 @@ impl Client {
             if cursor.is_none() {
                 let groups = groups.into_iter().map(|(key, tasks)| TaskCount { key, tasks });
                 let mut groups: Vec<_> = groups.collect();
-                groups.sort_by(|one, other| other.tasks.cmp(&one.tasks));
+                groups.sort_by_key(|group| std::cmp::Reverse(group.tasks));
                 return Ok(TaskStats { by: by.to_owned(), groups, total, complete: true, next: None });
             }
         }

@@ -102,7 +102,7 @@ impl Process {
             command.env_remove(name);
         }
         // Compiling the runtimes beside the program would take time from what is measured.
-        let without = self.start.log.parent().unwrap_or(Path::new("."));
+        let without = self.start.log.parent().unwrap_or_else(|| Path::new("."));
         let mut child = command
             .args(args)
             .env("FUSEBOX_RUNTIMES", without)

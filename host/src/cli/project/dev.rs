@@ -217,8 +217,9 @@ impl Watch {
     fn is_ignored(&self, path: &Path) -> bool {
         let Ok(inner) = path.strip_prefix(&self.dir) else { return true };
         let names = || inner.components().filter_map(|part| part.as_os_str().to_str());
-        let is_swap =
-            names().last().is_some_and(|name| name.ends_with('~') || name.ends_with(".swp") || name.ends_with(".wasm"));
+        let is_swap = names()
+            .next_back()
+            .is_some_and(|name| name.ends_with('~') || name.ends_with(".swp") || name.ends_with(".wasm"));
         is_swap || names().any(|name| IGNORED.contains(&name))
     }
 }

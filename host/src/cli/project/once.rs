@@ -113,8 +113,8 @@ pub async fn run(args: RunArgs, format: OutputFormat) -> anyhow::Result<()> {
 
 fn supplies(args: &RunArgs) -> anyhow::Result<Supplies> {
     let secret = |name: &SettingName| {
-        let value = std::env::var(name.as_str());
-        let value = value.map_err(|_| anyhow::anyhow!("--secret {name}: set the environment variable {name}"))?;
+        let value = std::env::var_os(name.as_str()).and_then(|value| value.into_string().ok());
+        let value = value.with_context(|| format!("--secret {name}: set the environment variable {name}"))?;
         anyhow::Ok((name.clone(), value))
     };
     let secrets = args.secrets.iter().map(secret).collect::<anyhow::Result<BTreeMap<_, _>>>()?;

@@ -25,7 +25,7 @@ pub(super) struct About {
 /// # Errors
 /// Fails if that cannot be read.
 pub(super) fn of_python(path: &Path, text: &str) -> anyhow::Result<About> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
     let beside = |name: &str| match std::fs::read_to_string(dir.join(name)) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -1,7 +1,11 @@
 //! Performs jobs: each node takes those that nobody holds, and handles their tasks page by page. After each page the job is
 //! saved, so that another node, or this one after a restart, goes on from there. Jobs take turns, a page each.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use fusebox_core::{
@@ -189,12 +193,15 @@ impl Runner {
         let mut versions: HashMap<FunctionId, Option<FunctionVersion>> = HashMap::new();
         let mut replays: Vec<NewTask> = Vec::new();
         for letter in tasks.iter().filter(|task| task.is_dead_letter()) {
-            if !versions.contains_key(&letter.function) {
-                let version = self.store.function(&letter.tenant, &FunctionRef::Id(letter.function)).await?;
-                versions.insert(letter.function, version);
-            }
+            let version = match versions.entry(letter.function) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let id = FunctionRef::Id(letter.function);
+                    unknown.insert(self.store.function(&letter.tenant, &id).await?)
+                }
+            };
             // A deleted version cannot run again.
-            let Some(version) = versions.get(&letter.function).and_then(Option::as_ref) else { continue };
+            let Some(version) = version else { continue };
             let (id, quotas) = (replay_id(&letter.tenant, letter.id), self.quotas.of(&letter.tenant));
             replays.push(retry::again(letter, version, Bytes::new()).into_task(id, self.attempts_max, &quotas));
         }

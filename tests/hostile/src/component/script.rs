@@ -88,7 +88,7 @@ impl Script {
         format!("(i32.const {at}) (i32.const {})", text.len())
     }
 
-    /// Calls a method, with its result at [`RESULT`], and notes its error.
+    /// Calls a method, with its result at the place of results, and notes its error.
     #[must_use]
     pub fn call(mut self, method: &str, handle: u32, arguments: &str) -> Self {
         let error = METHODS.iter().find(|(name, ..)| *name == method).map_or(0, |(_, _, error)| *error);

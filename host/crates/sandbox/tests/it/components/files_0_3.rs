@@ -63,10 +63,9 @@ fn the_scratch_is_written_through_streams_and_starts_empty() {
 #[test]
 fn long_files_and_listings_take_several_reads() {
     let text = "0123456789abcdef".repeat(256);
-    let (mut long, mut expected) = (script().open(1, "tmp/f", CREATE, READ | WRITE), vec![0]);
+    let (mut long, mut expected) = (script().open(1, "tmp/f", CREATE, READ | WRITE), vec![0; 4]);
     for _ in 0..3 {
         long = long.pour(1, None, &text);
-        expected.push(0);
     }
     expected.extend_from_slice(text.repeat(3).as_bytes());
     // The output of a write of 0.2 has up to 4,096 bytes; the last ones tell that all of it was read.

@@ -99,7 +99,7 @@ fn a_task_is_read_as_it_is_written() {
     assert_eq!((&task.start, task.input_bytes), (&started.start, 4));
     let tagged = NewTask { tags: Tags::parse_list("env=prod,order=7").unwrap(), ..new_task() };
     assert!(written(&tagged).ends_with(" - - - env=prod,order=7") && kinds::words(&tagged).ends_with(" 300000 320t"));
-    for start in [Start::default(), started.start.clone()] {
+    for start in [Start::default(), started.start] {
         let both = NewTask { start, ..tagged.clone() };
         let task = read_as(&both).unwrap().task;
         assert_eq!((task.tags, task.start), (tagged.tags.clone(), both.start));

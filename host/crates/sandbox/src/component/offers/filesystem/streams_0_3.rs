@@ -167,12 +167,15 @@ impl<I: Items> StreamProducer<State> for Producer<I> {
     }
 }
 
+/// Stream to the guest, and the future with its result.
+type Produced<T> = (StreamReader<T>, FutureReader<Ended>);
+
 /// Returns a stream to the guest and the future with its result.
 fn produced<T, I: Items>(
     mut store: StoreContextMut<'_, State>,
     from: Answer<T>,
     items: impl FnOnce(T) -> I,
-) -> Result<((StreamReader<I::Item>, FutureReader<Ended>),)> {
+) -> Result<(Produced<I::Item>,)> {
     let (mut end, ended) = Promise::new();
     let items = match from {
         Ok(from) => Some(items(from)),
