@@ -47,7 +47,7 @@ async fn every_route_answers_503_where_the_store_does_not() {
             }
             "/v1/tasks/batch" => (path, br#"[{"function":"f"}]"#.to_vec()),
             "/v1/tasks/wait" => (path, br#"{"tasks":["0190d5a0-7b1a-7c3e-8f00-0123456789ab"]}"#.to_vec()),
-            "/v1/tasks/cancel" | "/v1/tasks/retry" | "/v1/tasks/delete" => (path, b"{}".to_vec()),
+            "/v1/tasks/cancel" | "/v1/tasks/retry" | "/v1/tasks/delete" => (path, br#"{"status":"FAILED"}"#.to_vec()),
             "/v1/dead-letters/replay" => (path, br#"{"all":true}"#.to_vec()),
             "/v1/keys" if method == Method::POST => (path, br#"{"scope":"admin"}"#.to_vec()),
             "/v1/tenants" if method == Method::POST => (path, br#"{"name":"acme"}"#.to_vec()),

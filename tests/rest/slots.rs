@@ -68,7 +68,9 @@ async fn mirrored(exchange: Exchange) -> Ended {
     let _ = pieces.send(Piece::Head(Box::new(head))).await;
     let mut body = exchange.take_body().unwrap_or_else(|| Empty::new().map_err(|never| match never {}).boxed_unsync());
     while let Some(frame) = body.frame().await {
-        let piece = match frame.unwrap().into_data() {
+        // The client has left.
+        let Ok(frame) = frame else { break };
+        let piece = match frame.into_data() {
             Ok(data) if data == "fail" => {
                 let failure = Some(Failure::new(ErrorCode::Trap, "it fails"));
                 return Ended { failure, ..ended(Bytes::new()) };

@@ -71,7 +71,7 @@ fn a_setting_that_there_is_none_of_is_named() {
 }
 
 /// Sample values; each option accepts at least one of them. Tried in this order.
-const SAMPLES: [&str; 19] = [
+const SAMPLES: [&str; 21] = [
     "7",
     "1",
     "10m",
@@ -91,6 +91,8 @@ const SAMPLES: [&str; 19] = [
     "1000:1000",
     "1000",
     "3.11",
+    "env=prod",
+    "0190d5a0-7b1a-7c3e-8f00-0123456789ab",
 ];
 
 /// A command without subcommands, its words, and its required arguments.
