@@ -218,15 +218,22 @@ fn an_import_without_its_grant_is_not_run() {
     assert_eq!(every.needs, Capability::ALL);
 }
 
+const REQUEST: &str = "GET https://example.com/\n\n";
+
 #[test]
 fn a_commands_call_without_its_grant_is_refused_and_the_log_names_the_flag() {
     for (import, params, needs) in GRANTED {
-        let arguments: String = params.split(' ').map(|kind| format!("({kind}.const 1)")).collect();
+        // A name of one letter, or the whole request.
+        let arguments = match needs {
+            Capability::Http => format!("(i32.const 1) (i32.const {})", REQUEST.len()),
+            _ => params.split(' ').map(|kind| format!("({kind}.const 1)")).collect(),
+        };
+        let data = REQUEST.replace('\n', "\\0a");
         // Calls twice, and traps unless both are refused.
         let call = format!("(if (i64.ne (call $call {arguments}) (i64.const -5)) (then unreachable))");
         let text = format!(
             r#"(module (import "fusebox" "{import}" (func $call (param {params}) (result i64)))
-                (memory (export "memory") 1) (func (export "_start") {call} {call}))"#
+                (memory (export "memory") 1) (data (i32.const 1) "{data}") (func (export "_start") {call} {call}))"#
         );
         let inspected = sandbox().inspect(&wasm(&text)).unwrap();
         assert_eq!(inspected.needs, [needs], "{import}");
