@@ -252,7 +252,8 @@ pub(crate) async fn keys_are_listed_in_pages(subject: &dyn Subject) {
         set(subject, &of, new(key, &[7; 100])).await.unwrap();
     }
     let (keys, pages) = listed(subject, &of, "").await;
-    assert!(keys == all && pages > 3, "{pages} pages of {keys:?}");
+    // Redis looks at whole buckets of its table, and which keys share one differs from server to server.
+    assert!(keys == all && pages > 1, "{pages} pages of {keys:?}");
     assert_eq!(listed(subject, &of, "a/").await.0, names("a"));
     assert_eq!(
         listed(subject, &of, "b/1").await.0,
