@@ -153,7 +153,7 @@ pub async fn list(
     let (tenant, selection) = filter::read(&app, &caller, &filter).await?;
     let asked = Find { selection, order: filter::order(order.as_deref())?, page: paging::request(paging) };
     let page = app.store.find(&tenant, &asked).await?;
-    let waiting = waiting::of_tasks(&app, &tenant, &page.items).await?;
+    let waiting = waiting::of_tasks(&app, &tenant, &page.items).await;
     let rows = page.items.iter().zip(waiting);
     let items = rows.map(|(task, waiting_for)| TaskView { waiting_for, ..TaskView::from(task) }).collect();
     Ok(Json(TaskPage { items, next: page.next }))
@@ -176,7 +176,7 @@ pub async fn get(
     let task = parse_id(&task)?;
     let Some(seconds) = prefer::wait(&headers) else {
         let found = app.store.task(&caller.tenant, task).await?.ok_or_else(not_found)?;
-        let waiting_for = waiting::of_tasks(&app, &caller.tenant, std::slice::from_ref(&found)).await?.pop().flatten();
+        let waiting_for = waiting::of_tasks(&app, &caller.tenant, std::slice::from_ref(&found)).await.pop().flatten();
         let view = TaskView { waiting_for, ..TaskView::from(&found).with_timeline(&found) };
         return Ok(Json(view).into_response());
     };

@@ -64,7 +64,7 @@ pub async fn list(State(app): State<Shared>, Query(paging): Query<Paging>) -> Re
 pub async fn get(State(app): State<Shared>, Path(tenant): Path<String>) -> Result<Json<TenantDetails>, Problem> {
     let id: TenantId = tenant.parse().map_err(|_| absent(&tenant))?;
     let found = admin::details(&*app.store, &id).await.map_err(|error| problem(error, &tenant))?;
-    let waiting_for = waiting::of_queue(&app, &id, 1).await?;
+    let waiting_for = waiting::of_queue(&app, &id, 1).await;
     Ok(Json(TenantDetails { waiting_for, ..details(&found) }))
 }
 

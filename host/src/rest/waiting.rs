@@ -127,40 +127,45 @@ impl Known {
     }
 }
 
-/// Returns the facts about a tenant's queue.
-async fn facts(app: &App, tenant: &TenantId) -> Result<Facts, Problem> {
-    let known = app.outlook.known(&*app.store).await?;
-    let is_metered = app.meter.quotas().of(tenant).fuel_per_minute != UNLIMITED;
-    Ok(known.facts(&*app.store, app.meter.quotas(), tenant, is_metered).await?)
+/// Returns the facts about a tenant's queue, and the time; `None` if a part of the store does not answer, since a record that
+/// can be read is shown all the same.
+async fn facts(app: &App, tenant: &TenantId) -> Option<(Facts, Millis)> {
+    let read = async {
+        let known = app.outlook.known(&*app.store).await?;
+        let is_metered = app.meter.quotas().of(tenant).fuel_per_minute != UNLIMITED;
+        let facts = known.facts(&*app.store, app.meter.quotas(), tenant, is_metered).await?;
+        fusebox_store::Result::Ok((facts, app.store.now().await?))
+    };
+    read.await.inspect_err(|error| tracing::debug!(%error, "no reason for which tasks wait is known")).ok()
 }
 
 /// Returns the reason for which each of some tasks of a tenant waits; `None` for those that are not queued.
-pub(super) async fn of_tasks(app: &App, tenant: &TenantId, tasks: &[Task]) -> Result<Vec<Option<WaitingFor>>, Problem> {
+pub(super) async fn of_tasks(app: &App, tenant: &TenantId, tasks: &[Task]) -> Vec<Option<WaitingFor>> {
     let is_queued = |task: &Task| matches!(task.state, TaskState::Queued { .. });
     if !tasks.iter().any(is_queued) {
-        return Ok(vec![None; tasks.len()]);
+        return vec![None; tasks.len()];
     }
-    let (facts, now) = (facts(app, tenant).await?, app.store.now().await?);
+    let Some((facts, now)) = facts(app, tenant).await else { return vec![None; tasks.len()] };
     let of = |task: &Task| match task.state {
         TaskState::Queued { not_before } if not_before > now => Some(view(Waits::Delayed(Some(not_before)), &facts)),
         TaskState::Queued { .. } => Some(view(Waits::of_ready(&facts, task.limits.fuel, now), &facts)),
         TaskState::Running(_) | TaskState::Completed(_) | TaskState::Failed(..) => None,
     };
-    Ok(tasks.iter().map(of).collect())
+    tasks.iter().map(of).collect()
 }
 
 /// Returns the reason for which the tasks of a version wait, if it has any that have not ended.
 pub(super) async fn of_function(app: &App, version: &FunctionVersion) -> Result<Option<WaitingFor>, Problem> {
     match app.store.unfinished(&version.tenant, version.id).await? {
         0 => Ok(None),
-        _ => of_queue(app, &version.tenant, version.limits.fuel).await,
+        _ => Ok(of_queue(app, &version.tenant, version.limits.fuel).await),
     }
 }
 
 /// Returns the reason for which a tenant's tasks wait that may use `fuel` units each.
-pub(super) async fn of_queue(app: &App, tenant: &TenantId, fuel: u64) -> Result<Option<WaitingFor>, Problem> {
-    let (facts, now) = (facts(app, tenant).await?, app.store.now().await?);
-    Ok(Waits::of_tenant(&facts, fuel, now).map(|waits| view(waits, &facts)))
+pub(super) async fn of_queue(app: &App, tenant: &TenantId, fuel: u64) -> Option<WaitingFor> {
+    let (facts, now) = facts(app, tenant).await?;
+    Waits::of_tenant(&facts, fuel, now).map(|waits| view(waits, &facts))
 }
 
 fn view(waits: Waits, facts: &Facts) -> WaitingFor {
