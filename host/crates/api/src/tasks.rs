@@ -74,7 +74,7 @@ pub struct TaskView {
     /// Reason for which it is still queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<WaitingFor>,
-    /// What happened to it, the earliest first; only in responses about one task.
+    /// Events of the task, the earliest first; only in responses about one task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<TimelineEvent>,
 }

@@ -30,7 +30,7 @@ const TYPES: [(&str, Language); 6] = [
     ("application/x-python-code", Language::Python),
 ];
 
-/// What is to be registered.
+/// Content of a registration: a module or a script.
 pub enum Registered {
     /// Wasm bytes of a module.
     Module(Bytes),
@@ -38,7 +38,7 @@ pub enum Registered {
     Script(Bytes, Option<Language>),
 }
 
-/// What is to be registered, with what a form has beside it.
+/// Content of a registration, with the other parts of its form.
 pub struct RegistrationBody {
     /// Module or script.
     pub content: Registered,

@@ -112,7 +112,7 @@ enum Event {
     Tick,
 }
 
-/// What comes next.
+/// Next step of an exchange.
 enum Step {
     Ask(HostCall),
     Answer(FromSlot),

@@ -8,7 +8,7 @@ use super::{machine::Value, ops::Span};
 /// Flags of generators, coroutines and asynchronous generators: `CO_GENERATOR`, `CO_COROUTINE`, `CO_ASYNC_GENERATOR`.
 const SUSPENDING: i32 = 0x20 | 0x80 | 0x200;
 
-/// What its fields say besides the bytecode.
+/// Layout of the fields of a code object, which Python versions differ in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
     /// Fields of Python 3.8 and 3.9, or of 3.10: a line table covers the whole bytecode there.

@@ -1,4 +1,4 @@
-//! What differs between `wasi:filesystem` 0.2 and 0.3: errors, types of files and times, and whether functions are
+//! Differences of `wasi:filesystem` 0.2 and 0.3: errors, types of files and times, and whether functions are
 //! asynchronous. Everything else has the same structure, so that one Rust type serves both.
 
 use wasmtime::component::{ComponentType, Lift, Lower};
